@@ -1,4 +1,8 @@
-//! A safe place for Terraform and OpenTofu state, and a keeper for it.
+//! underpin gives Terraform and OpenTofu a safe place to keep state, and looks after it.
+//!
+//! The modules stand in reading order, from the words that everything uses to the program that speaks to a person.
+//! ARCHITECTURE.md has the map, and the way of an `apply` through it.
+
+pub mod names;
 
 pub mod config;
-pub mod names;

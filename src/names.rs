@@ -66,7 +66,7 @@ name!(
     /// A component: one root module in an environment. `/` divides segments.
     ComponentName,
     |text| text.len() <= 255 && text.split('/').all(|segment| is_label(segment) && segment != "underpin"),
-    "a component name is one or more segments divided by `/`; a segment has lower-case letters, digits, `.`, `_` and `-`, begins with a letter or digit, and is not `underpin`"
+    "a component name has up to 255 characters, in segments divided by `/`; a segment has 1 to 63 lower-case letters, digits, `.`, `_` and `-`, begins with a letter or digit, and is not `underpin`"
 );
 name!(
     /// An AWS account's id.
@@ -156,6 +156,45 @@ impl Partition {
             _ => "aws",
         };
         Self(partition.to_owned())
+    }
+}
+
+/// Where a backend lives: the three parts that every ARN in it shares.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The partition, by the caller's ARN.
+    pub partition: Partition,
+    /// The region.
+    pub region: Region,
+    /// The account.
+    pub account: AccountId,
+}
+
+impl Place {
+    /// Returns a bucket's ARN, which names neither region nor account.
+    pub fn bucket_arn(&self, bucket: &BucketName) -> String {
+        format!("arn:{}:s3:::{bucket}", self.partition)
+    }
+
+    /// Returns a table's ARN.
+    pub fn table_arn(&self, table: &TableName) -> String {
+        format!("arn:{}:dynamodb:{}:{}:table/{table}", self.partition, self.region, self.account)
+    }
+
+    /// Returns an alias's ARN.
+    pub fn alias_arn(&self, alias: &KeyAlias) -> String {
+        format!("arn:{}:kms:{}:{}:{alias}", self.partition, self.region, self.account)
+    }
+
+    /// Returns the principal that stands for the account as a whole.
+    pub fn account_root(&self) -> String {
+        format!("arn:{}:iam::{}:root", self.partition, self.account)
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.account, self.region)
     }
 }
 

@@ -2,8 +2,32 @@
 //!
 //! Everything here is offline and pure: the same text gives the same configuration or the same mistakes on any machine.
 
+mod backend;
+mod collision;
+mod environment;
+mod file;
+#[cfg(test)]
+mod fixtures;
+mod load;
+mod mistake;
+mod paths;
+mod reader;
+mod regions;
+mod resolve;
+mod select;
+mod starter;
+mod syntax;
+mod tags;
+mod unsupported;
+mod version;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+pub use load::{ConfigError, Loaded, Mistakes, load, parse};
+pub use mistake::{Mistake, Rule, Severity, Source, Span};
+pub use select::UnknownName;
+pub use starter::Starter;
 
 use crate::names::{
     AccountId, BackendName, BucketName, ComponentName, EnvironmentName, InvalidName, KeyAlias, ProjectName,
@@ -112,7 +136,7 @@ pub struct Component {
 /// The program that reads the rendered files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Engine {
-    /// HashiCorp's Terraform.
+    /// Terraform.
     Terraform,
     /// OpenTofu.
     OpenTofu,
@@ -121,10 +145,7 @@ pub enum Engine {
 impl Config {
     /// Returns `PROJECT`, or `PROJECT-BACKEND` for a backend that is not called `main`: the beginning of every name.
     pub fn name_prefix(&self, backend: &BackendName) -> String {
-        match backend.as_str() {
-            "main" => self.project.to_string(),
-            name => format!("{}-{name}", self.project),
-        }
+        name_prefix(&self.project, backend)
     }
 
     /// Returns the name of a backend's bucket in `account`.
@@ -132,17 +153,31 @@ impl Config {
     /// # Errors
     /// The default name is longer than S3 allows; `load` has found this out before.
     pub fn bucket_name(&self, backend: &S3Backend, account: &AccountId) -> Result<BucketName, InvalidName> {
-        match &backend.bucket.name {
-            Some(name) => Ok(name.clone()),
-            None => {
-                format!("{}-tfstate-{account}-{}", self.name_prefix(&backend.name), backend.region).parse()
-            }
-        }
+        backend.bucket_name(&self.name_prefix(&backend.name), account.as_str())
+    }
+
+    /// Returns the name of the file that it was read from, without its folder.
+    pub fn file_name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Returns the environments that live on `backend`, in the order of the file.
     pub fn environments_on<'a>(&'a self, backend: &'a BackendName) -> impl Iterator<Item = &'a Environment> {
         self.environments.iter().filter(move |environment| environment.backend == *backend)
+    }
+}
+
+impl S3Backend {
+    fn bucket_name(&self, prefix: &str, account: &str) -> Result<BucketName, InvalidName> {
+        match &self.bucket.name {
+            Some(name) => Ok(name.clone()),
+            None => default_bucket_name(prefix, account, &self.region),
+        }
+    }
+
+    /// Returns the account's id, or what stands for it as long as it is not known: as long as any.
+    fn account_or_placeholder(&self) -> &str {
+        self.account_id.as_ref().map_or(UNKNOWN_ACCOUNT, AccountId::as_str)
     }
 }
 
@@ -158,9 +193,93 @@ impl LockMode {
     }
 }
 
+impl Environment {
+    /// Returns what stands before the key of every workspace but the default one, so that they too lie under `ENV/`.
+    pub fn workspace_key_prefix(&self) -> String {
+        format!("{}/env:", self.name)
+    }
+}
+
 impl Component {
     /// Returns the key of this component's state in `environment`: `ENV/COMPONENT.tfstate`.
     pub fn state_key(&self, environment: &EnvironmentName) -> String {
         format!("{environment}/{}.tfstate", self.name)
+    }
+}
+
+/// Stands for an account that is not known yet.
+const UNKNOWN_ACCOUNT: &str = "000000000000";
+
+/// Returns the beginning of every name that a backend's resources have.
+fn name_prefix(project: &ProjectName, backend: &BackendName) -> String {
+    match backend.as_str() {
+        "main" => project.to_string(),
+        name => format!("{project}-{name}"),
+    }
+}
+
+/// Returns the name of a bucket that is given none.
+fn default_bucket_name(prefix: &str, account: &str, region: &Region) -> Result<BucketName, InvalidName> {
+    format!("{prefix}-tfstate-{account}-{region}").parse()
+}
+
+/// Returns the name of an environment's policy.
+fn policy_name(prefix: &str, environment: &EnvironmentName, level: &str) -> String {
+    format!("{prefix}-tfstate-{environment}-{level}")
+}
+
+/// Returns a hint that lists what could have been meant.
+fn there_is(words: &[&str]) -> String {
+    match words {
+        [] => "There is none.".to_owned(),
+        [only] => format!("There is `{only}`."),
+        [others @ .., last] => format!("There are `{}` and `{last}`.", others.join("`, `")),
+    }
+}
+
+/// Returns the candidate that was probably meant by a word.
+pub(crate) fn likeliest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // A third of the letters may be wrong: fewer and `regoin` finds nothing, more and `x` finds everything.
+    let most = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word.to_lowercase(), candidate), candidate))
+        .filter(|(distance, _)| *distance <= most)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_names_make_keys_that_s3_takes() {
+        let environment: EnvironmentName = "e".repeat(63).parse().unwrap();
+        let name: ComponentName = ["c"; 4].map(|letter| letter.repeat(63)).join("/").parse().unwrap();
+        let component = Component { name, directory: PathBuf::new() };
+
+        let key = component.state_key(&environment);
+
+        // A workspace's state has a longer key, and its lock a longer one still.
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
+        let workspace = "w".repeat(255);
+        assert!(format!("{environment}/env:/{workspace}/{key}.tflock").len() <= 1024);
+    }
+
+    #[test]
+    fn a_slip_of_the_pen_is_recognized_and_another_word_is_not() {
+        let names = ["region", "account_id", "lock", "bucket"];
+        for (word, likely) in [
+            ("regoin", Some("region")),
+            ("Region", Some("region")),
+            ("acount_id", Some("account_id")),
+            ("lok", Some("lock")),
+        ] {
+            assert_eq!(likeliest(word, names), likely);
+        }
+        for word in ["x", "colour", ""] {
+            assert_eq!(likeliest(word, names), None, "{word}");
+        }
     }
 }
