@@ -6,3 +6,5 @@
 pub mod names;
 
 pub mod config;
+
+pub mod policy;
