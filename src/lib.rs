@@ -8,3 +8,5 @@ pub mod names;
 pub mod config;
 
 pub mod policy;
+
+pub mod aws;
