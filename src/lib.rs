@@ -10,3 +10,5 @@ pub mod config;
 pub mod policy;
 
 pub mod aws;
+
+pub mod resource;
