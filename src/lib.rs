@@ -12,3 +12,5 @@ pub mod policy;
 pub mod aws;
 
 pub mod resource;
+
+pub mod engine;
