@@ -14,3 +14,7 @@ pub mod aws;
 pub mod resource;
 
 pub mod engine;
+
+pub mod files;
+
+pub mod render;
