@@ -11,6 +11,8 @@ pub mod policy;
 
 pub mod aws;
 
+pub mod state;
+
 pub mod resource;
 
 pub mod engine;
