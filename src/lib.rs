@@ -20,3 +20,17 @@ pub mod engine;
 pub mod files;
 
 pub mod render;
+
+pub mod backend;
+
+pub mod cli;
+
+pub mod error;
+
+pub mod ui;
+
+mod report;
+
+mod commands;
+
+pub use commands::run;
