@@ -1,1 +1,19 @@
-fn main() {}
+//! The built program, against an AWS that nobody here wrote.
+//!
+//! One binary, because each further one would link the SDK again. `common` is what the tests are written with; every other
+//! file is about one command or one promise.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "in a test, what can't be fails the test"
+)]
+
+mod boundaries;
+mod common;
+mod ground_stands;
+
+#[path = "../ground/mod.rs"]
+mod ground;
