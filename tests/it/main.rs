@@ -11,9 +11,25 @@
     reason = "in a test, what can't be fails the test"
 )]
 
+mod apply;
+mod bad_input;
 mod boundaries;
 mod common;
+mod depth;
+mod documents;
+mod drift;
+mod faults;
 mod ground_stands;
+mod init;
+mod json;
+mod locks;
+mod locks_terraform;
+mod races;
+mod refusals;
+mod render;
+mod signals;
+mod terraform;
+mod waits;
 
 #[path = "../ground/mod.rs"]
 mod ground;
