@@ -24,6 +24,9 @@ pub(crate) const BUCKET_FREE: Duration = Duration::from_mins(1);
 pub(crate) const IAM_PROPAGATION: Duration = Duration::from_mins(2);
 /// How long DynamoDB or S3 may not know a new key.
 pub(crate) const KEY_KNOWN: Duration = Duration::from_mins(1);
+/// How long KMS may not list a key that it has just made, after an answer was lost: KMS is eventually consistent.
+/// <https://docs.aws.amazon.com/kms/latest/developerguide/accessing-kms.html#programming-eventual-consistency>
+pub(crate) const KEY_LISTED: Duration = Duration::from_secs(10);
 /// How long a read may show what was there before a write.
 pub(crate) const SETTLED: Duration = Duration::from_secs(30);
 

@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use super::{
     Address, Difference, Known, Outputs, Owner, Resource, Step, StepLine, Tags, replaced_tags, tags_text,
 };
-use crate::aws::wait::{KEY_KNOWN, Pauses, SETTLED, retry_while};
+use crate::aws::wait::{KEY_KNOWN, KEY_LISTED, Pauses, SETTLED, retry_while};
 use crate::aws::{AwsError, Class, Clients, During, Optional};
 use crate::names::{AccountId, KeyAlias, KeyArn, Partition, Region};
 use crate::policy::{self, Document, InvalidDocument};
@@ -431,12 +431,27 @@ impl KmsKey {
             if !may_have_been_made && error.class != Class::Throttled {
                 return Err(error);
             }
-            if may_have_been_made && let Some(found) = self.find_tagged_keys(aws).await?.found {
-                outputs.found_key.publish(Some(found.arn));
+            if may_have_been_made && let Some(found) = self.find_lost_key(aws).await? {
+                outputs.found_key.publish(Some(found));
                 return Ok(());
             }
             if !pauses.pause().await {
                 return Err(error);
+            }
+        }
+    }
+
+    /// Looks for the key of a call whose answer was lost, for as long as KMS may not list a new key. One that waits for
+    /// its deletion was given back by another run.
+    async fn find_lost_key(&self, aws: &Clients) -> Result<Option<KeyArn>, AwsError> {
+        let mut pauses = Pauses::until(KEY_LISTED);
+        loop {
+            let found = self.find_tagged_keys(aws).await?.found;
+            if let Some(found) = found.filter(|found| found.state == KeyState::Enabled) {
+                return Ok(Some(found.arn));
+            }
+            if !pauses.pause().await {
+                return Ok(None);
             }
         }
     }
