@@ -8,6 +8,7 @@ mod any;
 mod beginning;
 #[cfg(test)]
 mod conformance;
+pub mod diff;
 pub mod document;
 mod dynamodb;
 #[cfg(test)]

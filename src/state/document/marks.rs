@@ -56,6 +56,18 @@ impl Marks {
         marks
     }
 
+    /// Returns the marks of both.
+    #[must_use]
+    pub fn joined(mut self, other: Self) -> Self {
+        let Self { whole, below } = other;
+        self.whole |= whole;
+        for (step, marks) in below {
+            let known = self.below.remove(&step).unwrap_or_default();
+            self.below.insert(step, known.joined(marks));
+        }
+        self
+    }
+
     /// Returns whether nothing is marked.
     pub fn is_empty(&self) -> bool {
         !self.whole && self.below.is_empty()

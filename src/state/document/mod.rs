@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 pub use address::{Address, Mode};
 pub use marks::Marks;
+pub(super) use marks::unwrap_dynamic;
 pub use serial::with_serial;
 
 /// The format that Terraform has written since 0.12.
