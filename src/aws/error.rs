@@ -158,6 +158,16 @@ impl AwsError {
         Self::own(operation, Class::Garbled, message)
     }
 
+    /// Makes the error for an answer whose body stopped coming.
+    pub(crate) fn broken_body(operation: &'static str, error: &(dyn Error + 'static)) -> Self {
+        Self { class: Class::Unreachable, ..Self::own(operation, Class::Unreachable, error.to_string()) }
+    }
+
+    /// Returns whether the answer began and its body stopped coming.
+    pub(crate) fn is_broken_body(&self) -> bool {
+        self.class == Class::Unreachable && self.source.is_none()
+    }
+
     /// Makes the error for something that did not come about within its limit.
     pub(crate) fn timed_out(operation: &'static str, message: String) -> Self {
         Self::own(operation, Class::TimedOut, message)

@@ -17,11 +17,11 @@ use crate::aws::{AwsError, Clients, During};
 use crate::names::{BucketName, TableName};
 
 /// The attribute that Terraform keeps its items under: the table's only key.
-const LOCK_ID: &str = "LockID";
+pub(super) const LOCK_ID: &str = "LockID";
 /// The attribute that makes an item a lock.
-const INFO: &str = "Info";
+pub(super) const INFO: &str = "Info";
 /// The attribute that makes an item a digest.
-const DIGEST: &str = "Digest";
+pub(super) const DIGEST: &str = "Digest";
 /// The call that finds locks.
 const SCAN: &str = "dynamodb:Scan";
 /// How many parts of a table with more than one page are read side by side.

@@ -17,13 +17,16 @@ use aws_smithy_types::body::SdkBody;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::{DynamoDbLocks, Objects, Pair, S3Locks, when};
+use super::{DynamoDbLocks, Objects, Pair, S3Locks, S3States, when};
 use crate::aws::Clients;
 
 pub(super) const BUCKET: &str = "acme-tfstate";
 pub(super) const TABLE: &str = "acme-tfstate-locks";
 pub(super) const ACCOUNT: &str = "111122223333";
 const PAGE: usize = 3;
+const SSE: &str = "x-amz-server-side-encryption";
+const SSE_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
+pub(super) const KEY: &str = "arn:aws-test:kms:eu-west-1:111122223333:key/1";
 
 /// The account, shared by whoever calls it.
 #[derive(Debug, Clone, Default)]
@@ -41,6 +44,8 @@ pub(super) struct World {
     pub(super) now: u64,
     /// How many entries a page of a list has.
     pub(super) page: usize,
+    /// Whether the bucket has no versioning.
+    pub(super) keeps_no_versions: bool,
     made: u64,
 }
 
@@ -53,6 +58,7 @@ impl Default for World {
             faults: VecDeque::new(),
             now: 0,
             page: PAGE,
+            keeps_no_versions: false,
             made: 0,
         }
     }
@@ -64,6 +70,8 @@ pub(super) struct Entry {
     pub(super) at: u64,
     /// `None` for a delete marker.
     pub(super) content: Option<Vec<u8>>,
+    /// The algorithm and the key that it is encrypted with.
+    pub(super) encryption: Option<(String, Option<String>)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +146,10 @@ impl Fake {
     pub(super) fn objects(&self) -> Objects {
         let (bucket, account_id) = (BUCKET.parse().unwrap(), ACCOUNT.parse().unwrap());
         Objects { aws: self.clients(), bucket, account_id }
+    }
+
+    pub(super) fn states(&self) -> S3States {
+        S3States { objects: self.objects(), key: Some(KEY.parse().unwrap()) }
     }
 
     pub(super) fn s3(&self) -> S3Locks {
@@ -224,7 +236,7 @@ impl World {
     fn put(&mut self, key: &str, content: Option<Vec<u8>>) -> String {
         self.made += 1;
         let id = format!("v{}", self.made);
-        let entry = Entry { id: id.clone(), at: self.now, content };
+        let entry = Entry { id: id.clone(), at: self.now, content, encryption: None };
         self.objects.entry(key.to_owned()).or_default().push(entry);
         id
     }
@@ -243,14 +255,19 @@ impl World {
                     }
                     None => self.newest(key),
                 };
-                let Some(Entry { id, at, content: Some(content) }) = entry else {
+                let Some(Entry { id, at, content: Some(content), encryption }) = entry else {
                     return Answer::s3_error(404, "NoSuchKey");
                 };
-                let headers = vec![
+                let mut headers = vec![
                     ("etag", etag(id)),
                     ("last-modified", http_date(*at)),
                     ("content-length", content.len().to_string()),
+                    ("x-amz-version-id", id.clone()),
                 ];
+                if let Some((algorithm, key)) = encryption.clone() {
+                    headers.push((SSE, algorithm));
+                    headers.extend(key.map(|key| (SSE_KEY, key)));
+                }
                 let body = if name == "GetObject" { content.clone() } else { Vec::new() };
                 Answer { headers, ..Answer::ok(body) }
             }
@@ -258,8 +275,15 @@ impl World {
                 if request.headers().get("if-none-match") == Some("*") && self.newest(key).is_some() {
                     return Answer::s3_error(412, "PreconditionFailed");
                 }
+                let header = |name| request.headers().get(name).map(str::to_owned);
                 let id = self.put(key, Some(body.to_vec()));
-                Answer { headers: vec![("etag", etag(&id))], ..Answer::ok("") }
+                let entry = self.objects.get_mut(key).and_then(|entries| entries.last_mut()).unwrap();
+                entry.encryption = header(SSE).map(|algorithm| (algorithm, header(SSE_KEY)));
+                let mut headers = vec![("etag", etag(&id))];
+                if !self.keeps_no_versions {
+                    headers.push(("x-amz-version-id", id));
+                }
+                Answer { headers, ..Answer::ok("") }
             }
             "DeleteObject" => {
                 if let Some(wanted) = request.headers().get("if-match") {
@@ -366,10 +390,16 @@ impl World {
                 Answer::ok(item.to_string())
             }
             "PutItem" => {
-                assert_eq!(body["ConditionExpression"], "attribute_not_exists(#id)");
                 let item = body["Item"].as_object().unwrap().clone();
                 let id = item["LockID"]["S"].as_str().unwrap().to_owned();
-                if self.items.contains_key(&id) {
+                let is_held = match body["ConditionExpression"].as_str().unwrap() {
+                    "attribute_not_exists(#id)" => self.items.contains_key(&id),
+                    "attribute_not_exists(#info)" => {
+                        self.items.get(&id).is_some_and(|item| item.contains_key("Info"))
+                    }
+                    other => panic!("the fake does not know {other}"),
+                };
+                if is_held {
                     return Answer::dynamodb_error("ConditionalCheckFailedException");
                 }
                 self.items.insert(id, item);
@@ -384,6 +414,7 @@ impl World {
                     "attribute_exists(#id) AND attribute_not_exists(#info) AND attribute_not_exists(#digest)" => {
                         item.is_some_and(|item| !item.contains_key("Info") && !item.contains_key("Digest"))
                     }
+                    "attribute_not_exists(#info)" => item.is_none_or(|item| !item.contains_key("Info")),
                     other => panic!("the fake does not know {other}"),
                 };
                 if !holds {

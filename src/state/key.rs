@@ -9,6 +9,8 @@ use crate::names::{ComponentName, EnvironmentName, InvalidName};
 const LOCKFILE: &str = ".tflock";
 /// What follows a component in the key of its state.
 const STATE: &str = ".tfstate";
+/// Where underpin keeps what is its own.
+const OWN: &str = "underpin/";
 /// The folder of an environment's workspaces: its `workspace_key_prefix` without the environment.
 const WORKSPACES: &str = "env:";
 
@@ -56,6 +58,11 @@ impl StateKey {
     /// Returns the state whose lock object has this key; `None` where it is no lock object.
     pub fn of_lockfile(key: &str) -> Option<Self> {
         key.strip_suffix(LOCKFILE).filter(|state| !state.is_empty()).map(Self::new)
+    }
+
+    /// Returns whether an object with this key is a state: what underpin keeps for itself, and locks, are none.
+    pub fn is_state(key: &str) -> bool {
+        key.ends_with(STATE) && !key.starts_with(OWN)
     }
 
     /// Returns the environment whose prefix the key lies under, whether the configuration knows it or not.

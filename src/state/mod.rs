@@ -9,6 +9,7 @@ mod beginning;
 #[cfg(test)]
 mod conformance;
 pub mod diff;
+mod digest;
 pub mod document;
 mod dynamodb;
 #[cfg(test)]
@@ -23,6 +24,10 @@ mod objects;
 mod pair;
 pub mod record;
 mod s3;
+mod s3_states;
+mod states;
+#[cfg(test)]
+mod states_conformance;
 pub mod survey;
 pub mod versions;
 pub mod when;
@@ -33,6 +38,7 @@ use std::future::Future;
 
 pub use any::Locks;
 pub use beginning::Beginning;
+pub use digest::{StoredDigest, digest};
 pub use dynamodb::DynamoDbLocks;
 pub use hold::{HoldError, hold};
 pub use key::{InvalidAddress, StateAddress, StateKey};
@@ -41,6 +47,8 @@ pub use lock_info::{LockInfo, Malformed};
 pub use objects::{Objects, Written};
 pub use pair::Pair;
 pub use s3::S3Locks;
+pub use s3_states::S3States;
+pub use states::{Encryption, Facts, FoundState, StateStore, StoredState, Version};
 
 /// A place where Terraform keeps locks.
 ///

@@ -137,12 +137,17 @@ impl Objects {
         Ok(Some(Written { at, size: length(answer.content_length) }))
     }
 
-    /// Reads the beginning of a state that is `size` bytes long; `None` where it is gone.
-    pub(super) async fn read_beginning(&self, key: &str, size: u64) -> Result<Option<String>, AwsError> {
+    /// Reads the beginning of a version of a state that is `size` bytes long; `None` where it is gone.
+    pub(super) async fn read_beginning(
+        &self,
+        key: &str,
+        version: Option<&str>,
+        size: u64,
+    ) -> Result<Option<String>, AwsError> {
         const CALL: &str = "s3:GetObject";
         // An empty object has no range that can be asked for.
-        let request =
-            if size == 0 { self.get(key) } else { self.get(key).range(format!("bytes=0-{BEGINNING}")) };
+        let request = self.get(key).set_version_id(version.map(str::to_owned));
+        let request = if size == 0 { request } else { request.range(format!("bytes=0-{BEGINNING}")) };
         let Some(answer) = request.send().await.during(CALL).optional()? else { return Ok(None) };
         let body = answer.body.collect().await.map_err(|error| AwsError::garbled(CALL, error.to_string()))?;
         Ok(Some(String::from_utf8_lossy(&body.into_bytes()).into_owned()))
@@ -181,7 +186,7 @@ impl Objects {
         }
     }
 
-    fn get(&self, key: &str) -> GetObjectFluentBuilder {
+    pub(super) fn get(&self, key: &str) -> GetObjectFluentBuilder {
         let request = self.aws.s3.get_object().bucket(self.bucket.as_str()).key(key);
         request.expected_bucket_owner(self.account_id.as_str())
     }
@@ -247,7 +252,7 @@ pub(super) fn moment(moment: DateTime) -> Option<SystemTime> {
     SystemTime::try_from(moment).ok()
 }
 
-fn length(told: Option<i64>) -> u64 {
+pub(super) fn length(told: Option<i64>) -> u64 {
     told.and_then(|length| u64::try_from(length).ok()).unwrap_or_default()
 }
 
