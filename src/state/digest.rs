@@ -8,7 +8,7 @@ use md5::{Digest as _, Md5};
 
 use super::dynamodb::{DIGEST, DynamoDbLocks, INFO, LOCK_ID};
 use super::{LockStore as _, StateKey};
-use crate::aws::{AwsError, During};
+use crate::aws::{AwsError, Class, During};
 
 /// What a state's digest item says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +29,66 @@ pub fn digest(bytes: &[u8]) -> String {
         let _written = write!(text, "{byte:02x}").is_ok();
     }
     text
+}
+
+/// The digests of a backend's states.
+#[derive(Debug, Clone)]
+pub enum Digests {
+    /// Terraform writes and checks them.
+    Kept(DynamoDbLocks),
+    /// Terraform does not look at them any more, and whoever still does, or will again, is stopped by each that is left.
+    Left(DynamoDbLocks),
+}
+
+/// What is to be thought of the digest of a state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the state's, or there is none where none is needed.
+    Right,
+    /// There is none: nothing checks the state.
+    Missing,
+    /// It is another one, and every run of Terraform fails.
+    Wrong,
+    /// It is no digest: nothing checks the state.
+    Unreadable,
+    /// It is left from when locks were kept in the table.
+    Stale,
+}
+
+impl Digests {
+    /// Judges the digest of a state with these bytes, or of one that is not there.
+    pub async fn judge(&self, state: &StateKey, digest: Option<&str>) -> Result<Verdict, AwsError> {
+        let stored = match self {
+            Self::Kept(table) => table.find_digest(state).await?,
+            Self::Left(table) => table.find_digest(state).await.or_else(unless_out_of_reach)?,
+        };
+        Ok(match (self, stored, digest) {
+            (Self::Left(_), Some(_), _) => Verdict::Stale,
+            (_, Some(StoredDigest::Unreadable), _) => Verdict::Unreadable,
+            (_, Some(StoredDigest::Md5(stored)), digest) if Some(stored.as_str()) != digest => Verdict::Wrong,
+            (Self::Kept(_), None, Some(_)) => Verdict::Missing,
+            (_, _, _) => Verdict::Right,
+        })
+    }
+
+    /// Puts the digest of a state right: writes it where Terraform checks it, and removes what is left elsewhere.
+    pub async fn settle(&self, state: &StateKey, digest: &str) -> Result<(), AwsError> {
+        match self {
+            Self::Kept(table) => table.put_digest(state, digest).await,
+            Self::Left(table) => match self.judge(state, Some(digest)).await? {
+                Verdict::Stale => table.remove_digest(state).await,
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// Goes without a table that is not there, or may not be read: nobody needs it.
+fn unless_out_of_reach(error: AwsError) -> Result<Option<StoredDigest>, AwsError> {
+    match error.class {
+        Class::NotFound | Class::AccessDenied => Ok(None),
+        _ => Err(error),
+    }
 }
 
 impl DynamoDbLocks {
@@ -98,7 +158,7 @@ fn is_md5(text: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::fake::{BUCKET, Fake};
+    use super::super::fake::{BUCKET, Fake, Fault};
     use super::*;
 
     fn state() -> StateKey {
@@ -138,6 +198,28 @@ mod tests {
             fake.put_item(&id, &json!({ "Digest": stored }));
             assert_eq!(fake.dynamodb().find_digest(&state()).await.unwrap(), Some(expected));
         }
+    }
+
+    #[tokio::test]
+    async fn a_digest_is_judged_and_settled_by_what_terraform_does_with_it() {
+        let fake = Fake::default();
+        let (kept, left) = (Digests::Kept(fake.dynamodb()), Digests::Left(fake.dynamodb()));
+        let (right, wrong) = (digest(b"right"), digest(b"wrong"));
+        let judge = async |digests: &Digests| digests.judge(&state(), Some(&right)).await.unwrap();
+        assert_eq!((judge(&kept).await, judge(&left).await), (Verdict::Missing, Verdict::Right));
+        assert_eq!(kept.judge(&state(), None).await.unwrap(), Verdict::Right);
+
+        fake.dynamodb().put_digest(&state(), &wrong).await.unwrap();
+        assert_eq!((judge(&kept).await, judge(&left).await), (Verdict::Wrong, Verdict::Stale));
+        assert_eq!(kept.judge(&state(), None).await.unwrap(), Verdict::Wrong);
+
+        kept.settle(&state(), &right).await.unwrap();
+        assert_eq!(judge(&kept).await, Verdict::Right);
+        left.settle(&state(), &right).await.unwrap();
+        assert_eq!((judge(&kept).await, judge(&left).await), (Verdict::Missing, Verdict::Right));
+        left.settle(&state(), &right).await.unwrap();
+        fake.fail("GetItem", Fault::Deny);
+        assert_eq!(judge(&left).await, Verdict::Right);
     }
 
     #[tokio::test]

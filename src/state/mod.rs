@@ -9,7 +9,7 @@ mod beginning;
 #[cfg(test)]
 mod conformance;
 pub mod diff;
-mod digest;
+pub mod digest;
 pub mod document;
 mod dynamodb;
 #[cfg(test)]
@@ -22,13 +22,16 @@ mod lock;
 mod lock_info;
 mod objects;
 mod pair;
+mod pins;
 pub mod record;
+pub mod restore;
 mod s3;
 mod s3_states;
 mod states;
 #[cfg(test)]
 mod states_conformance;
 pub mod survey;
+pub mod timeline;
 pub mod versions;
 pub mod when;
 
@@ -38,7 +41,7 @@ use std::future::Future;
 
 pub use any::Locks;
 pub use beginning::Beginning;
-pub use digest::{StoredDigest, digest};
+pub use digest::Digests;
 pub use dynamodb::DynamoDbLocks;
 pub use hold::{HoldError, hold};
 pub use key::{InvalidAddress, StateAddress, StateKey};
@@ -46,6 +49,7 @@ pub use lock::{Kind, Lock, Part, Unread};
 pub use lock_info::{LockInfo, Malformed};
 pub use objects::{Objects, Written};
 pub use pair::Pair;
+pub use pins::Pin;
 pub use s3::S3Locks;
 pub use s3_states::S3States;
 pub use states::{Encryption, Facts, FoundState, StateStore, StoredState, Version};

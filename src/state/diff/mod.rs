@@ -4,6 +4,7 @@
 //! state's own marks, and by comparison with every value that is marked anywhere in either version, since a mark does
 //! not follow a value that Terraform copies.
 
+mod fingerprint;
 mod secrets;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+pub use fingerprint::Fingerprint;
 pub use secrets::Secrets;
 
 use super::document::{Address, Instance, Marks, Output, State, Unreadable};

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 
 /// Whether Terraform manages a resource or only reads it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// It manages it.
@@ -16,7 +16,7 @@ pub enum Mode {
 }
 
 /// The address of an instance. Sorted as a state is: by resource, then by key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Address<'a> {
     /// The module, as in `module.a["k"]`; empty for the root module.
     pub module: &'a str,

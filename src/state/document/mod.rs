@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 pub use address::{Address, Mode};
 pub use marks::Marks;
 pub(super) use marks::unwrap_dynamic;
-pub use serial::with_serial;
+pub use serial::{differ_in_serial_alone, with_serial};
 
 /// The format that Terraform has written since 0.12.
 const FORMAT: u64 = 4;

@@ -3,6 +3,8 @@
 //! Terraform loses what it does not know when it writes a state again; a restore must not. So the number is replaced in
 //! the text, and nothing is written anew.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -19,14 +21,28 @@ struct Numbered<'a> {
 /// # Errors
 /// The state has no serial that could be replaced.
 pub fn with_serial(mut bytes: Vec<u8>, serial: u64) -> Result<Vec<u8>, Unreadable> {
+    let place = place(&bytes)?;
+    bytes.splice(place, serial.to_string().into_bytes());
+    Ok(bytes)
+}
+
+/// Returns whether two states are the same but for their serials, byte for byte.
+pub fn differ_in_serial_alone(one: &[u8], other: &[u8]) -> bool {
+    let around = |bytes| {
+        let Range { start, end } = place(bytes).ok()?;
+        Some((bytes.get(..start)?, bytes.get(end..)?))
+    };
+    around(one).is_some_and(|one| Some(one) == around(other))
+}
+
+/// Returns where in a state its serial stands.
+fn place(bytes: &[u8]) -> Result<Range<usize>, Unreadable> {
     let numbered: Numbered<'_> =
-        serde_json::from_slice(&bytes).map_err(|error| super::unreadable(&error, &bytes))?;
+        serde_json::from_slice(bytes).map_err(|error| super::unreadable(&error, bytes))?;
     let found = numbered.serial.ok_or(Unreadable::WrongShape("serial"))?.get();
     // What was found points into the bytes: the distance is its place.
     let start = found.as_ptr().addr() - bytes.as_ptr().addr();
-    let place = start..start + found.len();
-    bytes.splice(place, serial.to_string().into_bytes());
-    Ok(bytes)
+    Ok(start..start + found.len())
 }
 
 #[cfg(test)]
@@ -49,6 +65,15 @@ mod tests {
             let rewritten = with_serial(before.as_bytes().to_vec(), 1234).unwrap();
             assert_eq!(String::from_utf8(rewritten).unwrap(), after);
         }
+    }
+
+    #[test]
+    fn only_the_serial_may_differ() {
+        let one = b"{\"serial\": 7, \"a\": 1}";
+        assert!(differ_in_serial_alone(one, b"{\"serial\": 123, \"a\": 1}"));
+        assert!(differ_in_serial_alone(one, one));
+        assert!(!differ_in_serial_alone(one, b"{\"serial\": 7, \"a\": 2}"));
+        assert!(!differ_in_serial_alone(b"{}", b"{}"));
     }
 
     #[test]
