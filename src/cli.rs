@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and what the help says. No behaviour.
 
 mod lock;
+pub mod state;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use clap_complete::Shell;
 pub use lock::{
     HistoryArgs, JudgeArgs, ListArgs, LockArgs, LockCommand, ReleaseArgs, ShowArgs, StatusArgs, WatchArgs,
 };
+use state::StateArgs;
 
 use crate::names::{AccountId, EnvironmentName, ProjectName, Region};
 
@@ -111,6 +113,8 @@ pub enum Command {
     Status(StatusArgs),
     /// See who holds a lock, release the right one, read the record
     Lock(LockArgs),
+    /// Find the good version of a state, see what changed, bring it back
+    State(StateArgs),
     /// Write completions for a shell
     Completions(CompletionsArgs),
     /// Write the man page
@@ -185,6 +189,7 @@ impl Command {
                 LockCommand::List(_) | LockCommand::Show(_) | LockCommand::History(_) => Writes::Answer,
                 LockCommand::Release(_) | LockCommand::Watch(_) => Writes::Events,
             },
+            Self::State(args) => args.command.writes(),
             Self::Status(_) => Writes::Answer,
             Self::Completions(_) | Self::Man(_) => Writes::Document,
         }

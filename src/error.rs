@@ -12,6 +12,7 @@ use crate::files::WriteError;
 use crate::names::BackendName;
 use crate::render::{FileError, NeighbourError, RenderError, TemplateError};
 use crate::resource::Refusal;
+use crate::state::archive::ArchiveError;
 
 /// How a command ends. The numbers are documented and stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -300,6 +301,18 @@ impl From<FileError> for CommandError {
         let mut command = Self::of_error(&error);
         command.hints.extend(hint);
         command
+    }
+}
+
+impl From<ArchiveError> for CommandError {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Write(error) => error.into(),
+            ArchiveError::Damaged { .. } => {
+                Self::of_error(&error).hinted("`underpin state backup --verify` looks at every copy.")
+            }
+            ArchiveError::Read { .. } | ArchiveError::Manifest { .. } => Self::of_error(&error),
+        }
     }
 }
 

@@ -13,6 +13,9 @@ use tempfile::NamedTempFile;
 /// The mode of a file that was not there before; the umask narrows it.
 const NEW_FILE_MODE: u32 = 0o644;
 
+/// The mode of a file that only its owner may read, whatever was there before.
+const PRIVATE_MODE: u32 = 0o600;
+
 /// The bits of a mode that a replaced file hands on.
 const PERMISSION_BITS: u32 = 0o7777;
 
@@ -62,7 +65,21 @@ impl WriteError {
 /// # Errors
 /// The file could not be written; nothing of it is left behind.
 pub fn write_whole(path: &Path, content: &[u8], existing: Existing) -> Result<(), WriteError> {
-    replace(path, content, existing).map_err(|source| WriteError { path: path.to_owned(), source })
+    let mode = match existing {
+        Existing::Keep => Ok(None),
+        Existing::Replace => mode_of(path),
+    };
+    let written = mode.and_then(|mode| put(path, content, existing, NEW_FILE_MODE, mode));
+    written.map_err(|source| WriteError { path: path.to_owned(), source })
+}
+
+/// Writes a file that only its owner may read, whole; one that is replaced does not hand its mode on.
+///
+/// # Errors
+/// The file could not be written; nothing of it is left behind.
+pub fn write_private(path: &Path, content: &[u8], existing: Existing) -> Result<(), WriteError> {
+    put(path, content, existing, PRIVATE_MODE, None)
+        .map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
 /// Makes a folder and those above it, each brought to the disk.
@@ -83,12 +100,10 @@ pub fn make_folder(path: &Path) -> Result<(), WriteError> {
     made.map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
-fn replace(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
+fn put(path: &Path, content: &[u8], existing: Existing, new: u32, mode: Option<u32>) -> io::Result<()> {
     let folder = folder_of(path);
-    let mut beside = begin_beside(path, folder)?;
-    if existing == Existing::Replace
-        && let Some(mode) = mode_of(path)?
-    {
+    let mut beside = begin_beside(path, folder, new)?;
+    if let Some(mode) = mode {
         beside.as_file().set_permissions(Permissions::from_mode(mode))?;
     }
     beside.write_all(content)?;
@@ -102,12 +117,12 @@ fn replace(path: &Path, content: &[u8], existing: Existing) -> io::Result<()> {
 }
 
 /// Begins the temporary file. Its name starts with a dot, so Terraform never reads it.
-fn begin_beside(path: &Path, folder: &Path) -> io::Result<NamedTempFile> {
+fn begin_beside(path: &Path, folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
     let name = path.file_name().ok_or(ErrorKind::IsADirectory)?.to_string_lossy();
     tempfile::Builder::new()
         .prefix(&format!(".{name}."))
         .suffix(".tmp")
-        .permissions(Permissions::from_mode(NEW_FILE_MODE))
+        .permissions(Permissions::from_mode(mode))
         .tempfile_in(folder)
 }
 
@@ -192,6 +207,20 @@ mod tests {
         // A file that anyone makes has 0666 less the umask.
         let expected = other.metadata().unwrap().mode() & NEW_FILE_MODE;
         assert_eq!(path.metadata().unwrap().mode() & PERMISSION_BITS, expected);
+    }
+
+    #[test]
+    fn a_private_file_is_private_even_where_it_replaces_an_open_one() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("state");
+        fs::write(&path, "open").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+
+        write_private(&path, b"secret", Existing::Replace).unwrap();
+
+        assert_eq!(path.metadata().unwrap().mode() & PERMISSION_BITS, PRIVATE_MODE);
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+        assert!(write_private(&path, b"another", Existing::Keep).is_err());
     }
 
     #[test]

@@ -49,6 +49,7 @@ pub struct Ui {
     err: Mutex<AutoStream<io::Stderr>>,
     loudness: Loudness,
     can_ask: bool,
+    is_seen: bool,
     progress: Option<MultiProgress>,
 }
 
@@ -72,6 +73,7 @@ impl Ui {
             err: Mutex::new(AutoStream::new(io::stderr(), choice)),
             loudness,
             can_ask: at_terminal && !global.json,
+            is_seen: io::stdout().is_terminal(),
             progress: moves.then(MultiProgress::new),
         }
     }
@@ -130,6 +132,11 @@ impl Ui {
     /// Returns whether someone is there to be asked.
     pub fn can_ask(&self) -> bool {
         self.can_ask
+    }
+
+    /// Returns whether what is asked for is written to a terminal, where a person sees it and nobody keeps it.
+    pub fn is_seen(&self) -> bool {
+        self.is_seen
     }
 
     /// Asks, and returns the answer without its line end; `None` at the end of the input.

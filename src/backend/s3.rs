@@ -7,7 +7,7 @@ use crate::names::{AccountId, BucketName, InvalidName, KeyAlias, KeyArn, Partiti
 use crate::policy::{Level, Locking, Scope};
 use crate::render::BackendFacts;
 use crate::resource::{DynamoDbTable, IamPolicy, KmsKey, Outputs, Owner, PolicyListing, S3Bucket};
-use crate::state::{DynamoDbLocks, Locks, Objects, Pair, S3Locks};
+use crate::state::{Digests, DynamoDbLocks, Locks, Objects, Pair, S3Locks};
 
 /// Above how many environments their policies are read in one listing of the account.
 const MOST_READ_ONE_BY_ONE: usize = 10;
@@ -75,14 +75,23 @@ impl<'a> Placed<'a> {
 
     /// Returns where the locks on its states are kept.
     pub fn locks(&self, aws: Clients) -> Locks {
-        let S3Backend { lock, table, .. } = self.backend;
         let s3 = S3Locks(self.objects(aws.clone()));
-        let dynamodb = DynamoDbLocks { aws, table: table.clone(), bucket: self.bucket.clone() };
-        match lock {
+        let dynamodb = self.lock_table(aws);
+        match self.backend.lock {
             LockMode::S3 => Locks::S3(s3),
             LockMode::DynamoDb => Locks::DynamoDb(dynamodb),
             LockMode::Both => Locks::Both(Pair { first: s3, second: dynamodb }),
         }
+    }
+
+    /// Returns where the digests of its states are: in the lock table, or left in one that is not used any more.
+    pub fn digests(&self, aws: Clients) -> Digests {
+        let table = self.lock_table(aws);
+        if self.backend.lock.uses_table() { Digests::Kept(table) } else { Digests::Left(table) }
+    }
+
+    fn lock_table(&self, aws: Clients) -> DynamoDbLocks {
+        DynamoDbLocks { aws, table: self.backend.table.clone(), bucket: self.bucket.clone() }
     }
 
     fn place(&self) -> Place {

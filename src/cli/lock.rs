@@ -141,7 +141,7 @@ pub enum Since {
 }
 
 impl Since {
-    fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         when::parse(text)
             .map(Self::At)
             .or_else(|| parse_span(text).ok().map(Self::Ago))

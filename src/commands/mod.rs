@@ -10,6 +10,7 @@ mod man;
 mod plan;
 mod prepare;
 mod render;
+mod state;
 mod status;
 mod validate;
 
@@ -45,6 +46,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Render(args) if args.offline => render::run_offline(&context, &args),
         Command::Render(args) => block_on(render::run(&context, &args)),
         Command::Status(args) => block_on(status::run(&context, &args)),
+        Command::State(args) => block_on(state::run(&context, &args)),
         Command::Lock(args) => block_on(lock::run(&context, &args)),
         Command::Completions(args) => completions::run(&context, &args),
         Command::Man(args) => man::run(&context, &args),

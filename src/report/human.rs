@@ -8,7 +8,9 @@ use std::sync::Mutex;
 use anstyle::Style;
 use indicatif::ProgressBar;
 
-use super::{AppliedReport, BackendReport, FileReport, FileState, LocksTold, PlanReport, Reporter};
+use super::{
+    AppliedReport, BackendReport, FileReport, FileState, LocksTold, PlanReport, Reporter, StatesTold,
+};
 use crate::config::Loaded;
 use crate::engine::{Action, Change, Event, EventKind, PlannedStep};
 use crate::error::CommandError;
@@ -217,6 +219,10 @@ impl Reporter for Human<'_> {
         super::locks::human::tell(self.ui, told)
     }
 
+    fn states(&self, told: &StatesTold<'_>) -> io::Result<()> {
+        super::states::human::tell(self.ui, told)
+    }
+
     fn note(&self, note: &str) -> io::Result<()> {
         self.ui.out(note)
     }
@@ -255,7 +261,7 @@ fn values(step: &PlannedStep) -> String {
     }
 }
 
-fn shortened(value: &str) -> String {
+pub(crate) fn shortened(value: &str) -> String {
     let length = value.chars().count();
     if length <= LONGEST_VALUE {
         return value.to_owned();

@@ -5,7 +5,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::{AppliedReport, FileReport, FileState, Human, LocksTold, PlanReport, Reporter};
+use super::{AppliedReport, FileReport, FileState, Human, LocksTold, PlanReport, Reporter, StatesTold};
 use crate::config::{Loaded, Mistake, Source};
 use crate::engine::{Action, Change, Done, Event, EventKind, PlannedStep};
 use crate::error::CommandError;
@@ -151,6 +151,10 @@ impl Reporter for Json<'_> {
 
     fn locks(&self, told: &LocksTold<'_>) -> io::Result<()> {
         self.line(super::locks::json::value(told))
+    }
+
+    fn states(&self, told: &StatesTold<'_>) -> io::Result<()> {
+        self.line(super::states::json::value(told))
     }
 
     fn note(&self, note: &str) -> io::Result<()> {

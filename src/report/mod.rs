@@ -3,6 +3,7 @@
 mod human;
 mod json;
 mod locks;
+mod states;
 
 use std::io;
 use std::path::PathBuf;
@@ -18,6 +19,11 @@ pub(crate) use human::{Human, plural};
 pub(crate) use json::Json;
 pub(crate) use locks::{
     Ended, Health, HistoryReport, LockEvent, LockRow, LocksTold, Outcome, Shown, StateFacts, StatusRow, Tally,
+};
+
+pub(crate) use states::{
+    Content, Copied, DiffReport, Finding, Kept, Labelled, LiesUnder, ListRow, Problem, Proposal, Repair,
+    Restored, ShownState, StatesTold, VersionRow,
 };
 
 /// What the commands tell, in whatever format.
@@ -36,6 +42,9 @@ pub(crate) trait Reporter: Sync {
 
     /// Tells of locks and states.
     fn locks(&self, told: &LocksTold<'_>) -> io::Result<()>;
+
+    /// Tells of what is in states, and of their histories.
+    fn states(&self, told: &StatesTold<'_>) -> io::Result<()>;
 
     /// Tells that the configuration is valid, or which files are as they should be.
     fn note(&self, note: &str) -> io::Result<()>;

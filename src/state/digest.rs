@@ -41,7 +41,7 @@ pub enum Digests {
 }
 
 /// What is to be thought of the digest of a state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It is the state's, or there is none where none is needed.
     Right,
@@ -69,6 +69,12 @@ impl Digests {
             (Self::Kept(_), None, Some(_)) => Verdict::Missing,
             (_, _, _) => Verdict::Right,
         })
+    }
+
+    /// Removes the digest of a state that is not there.
+    pub async fn clear(&self, state: &StateKey) -> Result<(), AwsError> {
+        let (Self::Kept(table) | Self::Left(table)) = self;
+        table.remove_digest(state).await
     }
 
     /// Puts the digest of a state right: writes it where Terraform checks it, and removes what is left elsewhere.

@@ -108,6 +108,14 @@ impl StateAddress {
     }
 }
 
+impl StateAddress {
+    /// Returns the state of the same component in the default workspace.
+    #[must_use]
+    pub fn in_default_workspace(&self) -> Self {
+        Self { workspace: None, ..self.clone() }
+    }
+}
+
 impl fmt::Display for StateAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { environment, component, workspace } = self;

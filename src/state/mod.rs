@@ -5,6 +5,7 @@
 //! read. Nothing here knows the configuration or the terminal.
 
 mod any;
+pub mod archive;
 mod beginning;
 #[cfg(test)]
 mod conformance;

@@ -85,7 +85,7 @@ impl Site {
 
     /// Takes the lock as Terraform does: each half on the condition that nobody holds it, and the first one back where
     /// the second is held.
-    fn try_take(&self, key: &str, content: &str) -> bool {
+    pub(crate) fn try_take(&self, key: &str, content: &str) -> bool {
         let account = self.env.account();
         if self.beside() {
             let body = content.as_bytes().to_vec().into();

@@ -28,6 +28,7 @@ mod races;
 mod refusals;
 mod render;
 mod signals;
+mod state;
 mod terraform;
 mod waits;
 

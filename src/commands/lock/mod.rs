@@ -18,7 +18,7 @@ use crate::config::{Config, S3Backend, likeliest};
 use crate::error::{CommandError, ExitStatus};
 use crate::report::LockRow;
 use crate::state::survey::{Sight, Terms, find_all, survey};
-use crate::state::{Lock, LockStore as _, Locks, Objects, StateAddress, StateKey};
+use crate::state::{Digests, Lock, LockStore as _, Locks, Objects, StateAddress, StateKey};
 
 pub(super) async fn run(context: &Context<'_>, args: &LockArgs) -> CommandResult {
     match &args.command {
@@ -39,6 +39,7 @@ pub(super) struct Site<'a> {
     pub(super) caller: Caller,
     pub(super) locks: Locks,
     pub(super) objects: Objects,
+    pub(super) digests: Digests,
     /// How the keys of the states begin that the command is about.
     pub(super) prefixes: Vec<String>,
     /// The states that the configuration knows.
@@ -68,6 +69,7 @@ fn site<'a>(config: &'a Config, located: Located<'a>, all: bool) -> Site<'a> {
         backend,
         caller,
         locks: placed.locks(aws.clone()),
+        digests: placed.digests(aws.clone()),
         objects: placed.objects(aws),
         prefixes,
         known: known.collect(),
@@ -136,7 +138,7 @@ pub(super) fn warn(context: &Context<'_>, warnings: &[String]) {
 }
 
 /// Returns the keys that a person may mean by a state's name: the key of an address, or the name itself.
-fn keys(name: &str) -> Result<Vec<StateKey>, CommandError> {
+pub(super) fn keys(name: &str) -> Result<Vec<StateKey>, CommandError> {
     let address = name.parse::<StateAddress>();
     let mut keys: Vec<StateKey> = address.iter().map(StateAddress::key).collect();
     if name.contains(['/', '.']) && !name.ends_with('/') {

@@ -38,7 +38,7 @@ pub(in crate::report) fn value(told: &LocksTold<'_>) -> Value {
 }
 
 /// Makes one object of several.
-fn joined<const N: usize>(objects: [Value; N]) -> Value {
+pub(in crate::report) fn joined<const N: usize>(objects: [Value; N]) -> Value {
     let mut fields = Map::new();
     for object in objects {
         if let Value::Object(more) = object {
@@ -49,7 +49,7 @@ fn joined<const N: usize>(objects: [Value; N]) -> Value {
 }
 
 /// Returns the fields that name a state; component and workspace are null for a key of another making.
-fn state(state: &StateKey) -> Value {
+pub(in crate::report) fn state(state: &StateKey) -> Value {
     let address = state.address();
     let address = address.as_ref();
     json!({
@@ -211,6 +211,6 @@ fn status(row: &StatusRow, now: SystemTime) -> Value {
     })
 }
 
-fn time(moment: Option<SystemTime>) -> Value {
+pub(in crate::report) fn time(moment: Option<SystemTime>) -> Value {
     json!(moment.map(when::rfc3339))
 }

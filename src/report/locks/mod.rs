@@ -2,7 +2,7 @@
 
 pub(super) mod human;
 pub(super) mod json;
-mod table;
+pub(super) mod table;
 
 use std::time::{Duration, SystemTime};
 
@@ -143,7 +143,7 @@ pub(crate) struct Tally {
 }
 
 /// Returns how a state is named: by its address where it has one.
-fn state_name(state: &StateKey) -> String {
+pub(super) fn state_name(state: &StateKey) -> String {
     state.address().map_or_else(|| state.to_string(), |address| address.to_string())
 }
 

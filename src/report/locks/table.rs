@@ -8,7 +8,11 @@ use crate::ui::{FAINT, Ui};
 const GAP: &str = "  ";
 
 /// Writes rows under their headings; the last column is as long as it likes.
-pub(super) fn write<const N: usize>(ui: &Ui, headings: [&str; N], rows: &[[String; N]]) -> io::Result<()> {
+pub(in crate::report) fn write<const N: usize>(
+    ui: &Ui,
+    headings: [&str; N],
+    rows: &[[String; N]],
+) -> io::Result<()> {
     let mut widths = headings.map(|heading| heading.chars().count());
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -27,7 +31,7 @@ pub(super) fn write<const N: usize>(ui: &Ui, headings: [&str; N], rows: &[[Strin
 }
 
 /// Returns text that came from elsewhere without anything that a terminal would obey.
-pub(super) fn plain(text: &str) -> String {
+pub(in crate::report) fn plain(text: &str) -> String {
     if !text.contains(char::is_control) {
         return text.to_owned();
     }

@@ -103,6 +103,15 @@ impl Difference {
         })
     }
 
+    /// Returns the outputs of a state, as if all of them were new.
+    ///
+    /// # Errors
+    /// An output is nested deeper than anything that Terraform writes.
+    pub fn of_outputs(state: &State<'_>, secrets: &Secrets) -> Result<Self, Unreadable> {
+        let outputs = outputs(&BTreeMap::new(), &state.outputs, secrets)?;
+        Ok(Self { resources: Vec::new(), outputs })
+    }
+
     /// Returns whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.outputs.is_empty()

@@ -46,7 +46,7 @@ pub struct Head {
 }
 
 /// A state that can be read.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct State<'a> {
     /// What tells it from other versions.
     pub head: Head,
