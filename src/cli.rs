@@ -31,6 +31,7 @@ Exit codes:
   0    done, or nothing to do
   1    error
   2    differences: `plan --detailed-exitcode`, `render --check`
+       findings: `state check`, `state backup --verify`
   3    refused, by a guard or by you
   64   usage
   130  interrupted (SIGINT)

@@ -49,7 +49,7 @@ fn completions_and_man_pages_are_there_for_every_shell_and_command() {
         let script = env.run(["completions", shell]).expect_code(0).stdout;
         assert!(script.contains("underpin"), "{shell}");
     }
-    for command in ["init", "validate", "plan", "apply", "render", "lock", "status"] {
+    for command in ["init", "validate", "plan", "apply", "render", "lock", "state", "status"] {
         let page = env.run(["man", command]).expect_code(0).stdout;
         assert!(page.contains(&format!("underpin\\-{command}")), "{page}");
     }

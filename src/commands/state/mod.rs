@@ -130,10 +130,7 @@ fn lies_under(encryption: &Encryption, key: Option<&KeyArn>) -> LiesUnder {
         (Encryption::None, _) => LiesUnder::Nothing,
         (Encryption::Store, _) => LiesUnder::TheStores,
         (Encryption::Key(_), None) => LiesUnder::Unknown,
-        // S3 tells a key by its ARN, and an emulator by what it was told.
-        (Encryption::Key(found), Some(ours)) if found == ours.as_str() || found == ours.id() => {
-            LiesUnder::OurKey
-        }
+        (Encryption::Key(found), Some(ours)) if found == ours.as_str() => LiesUnder::OurKey,
         (Encryption::Key(found), Some(_)) => LiesUnder::AnotherKey(found.clone()),
     }
 }
