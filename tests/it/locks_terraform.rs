@@ -84,7 +84,7 @@ fn is_seen_and_released(engine: &Engine, mode: &'static str) {
     assert_eq!(holds.len(), if mode == "dynamodb" { 1 } else { 3 }, "{history}");
 }
 
-fn wait_until_there(path: &Path) {
+pub(crate) fn wait_until_there(path: &Path) {
     let began = Instant::now();
     while !path.exists() {
         assert!(began.elapsed() < Duration::from_mins(1), "{} is not there", path.display());

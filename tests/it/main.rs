@@ -29,6 +29,7 @@ mod refusals;
 mod render;
 mod signals;
 mod state;
+mod state_terraform;
 mod terraform;
 mod waits;
 

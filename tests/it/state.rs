@@ -1,4 +1,4 @@
-//! `state` against histories that the real Terraform wrote, and against states that nobody should have written.
+//! `state` against states that are put there as Terraform would, or as nobody should.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, SystemTime};
@@ -7,68 +7,29 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use underpin::state::digest::digest;
 
-use crate::common::{Engine, Output, TestEnv, engines_or_skip, lockfile_engines_or_skip};
+use crate::common::{Output, TestEnv};
 use crate::ground::{Call, Fault, On};
 use crate::locks::{BUCKET, Site, TABLE};
 
-const FOLDER: &str = "environments/dev";
-const KEY: &str = "dev/main.tfstate";
-
-/// Resources that need no provider; the second one's secret is marked where it goes in, and comes out in clear.
-const MAIN: &str = r#"
-variable "n" {}
-
-resource "terraform_data" "content" {
-  input = { n = var.n, list = ["a", tostring(var.n)] }
-}
-
-resource "terraform_data" "secret" {
-  input = { user = "ada", pass = sensitive("planted-secret-${var.n}") }
-}
-
-output "n" {
-  value = var.n
-}
-
-output "secret" {
-  value     = "planted-secret-${var.n}"
-  sensitive = true
-}
-"#;
-
-/// A dev environment whose state the engine wrote five times.
-fn applied(engine: &Engine, mode: &'static str) -> Site {
-    let site = Site::new(mode);
-    site.env.write(format!("{FOLDER}/main.tf"), MAIN);
-    site.env.engine(engine, FOLDER, ["init"]).run().expect_code(0);
-    for n in 1..=5 {
-        apply(&site, engine, n).expect_code(0);
-    }
-    site
-}
-
-fn apply(site: &Site, engine: &Engine, n: usize) -> Output {
-    let n = format!("-var=n={n}");
-    site.env.engine(engine, FOLDER, ["apply", "-auto-approve", &n]).run()
-}
+pub(crate) const KEY: &str = "dev/main.tfstate";
 
 impl Site {
     /// The bytes of the state.
-    fn state(&self, key: &str) -> Vec<u8> {
+    pub(crate) fn state(&self, key: &str) -> Vec<u8> {
         let account = self.env.account();
         let object = account.wait(account.s3.get_object().bucket(BUCKET).key(key).send()).unwrap();
         account.wait(object.body.collect()).unwrap().to_vec()
     }
 
     /// Writes a state behind everybody's back, and returns the id of the version.
-    fn put_state(&self, key: &str, content: impl AsRef<[u8]>) -> String {
+    pub(crate) fn put_state(&self, key: &str, content: impl AsRef<[u8]>) -> String {
         let account = self.env.account();
         let body = content.as_ref().to_vec().into();
         let put = account.s3.put_object().bucket(BUCKET).key(key).body(body);
         account.wait(put.send()).unwrap().version_id.unwrap()
     }
 
-    fn digest(&self, key: &str) -> Option<String> {
+    pub(crate) fn digest(&self, key: &str) -> Option<String> {
         let account = self.env.account();
         let id = AttributeValue::S(format!("{BUCKET}/{key}-md5"));
         let get = account.dynamodb.get_item().table_name(TABLE).key("LockID", id);
@@ -76,13 +37,13 @@ impl Site {
         item.get("Digest").and_then(|digest| digest.as_s().ok()).cloned()
     }
 
-    fn serial(&self, key: &str) -> u64 {
+    pub(crate) fn serial(&self, key: &str) -> u64 {
         let state: Value = serde_json::from_slice(&self.state(key)).unwrap();
         state["serial"].as_u64().unwrap()
     }
 
     /// The versions that `state versions` tells, newest first.
-    fn versions(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn versions(&self, name: &str) -> Vec<Value> {
         let output = self.env.run(["state", "versions", name, "--json"]).expect_code(0);
         let lines = output.stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         lines.filter(|line| line["type"] == "version").collect()
@@ -91,128 +52,11 @@ impl Site {
 
 /// Fails where a program told what is secret.
 #[track_caller]
-fn assert_no_secret(output: &Output) {
+pub(crate) fn assert_no_secret(output: &Output) {
     assert!(
         !output.stdout.contains("planted-secret") && !output.stderr.contains("planted-secret"),
         "{output}"
     );
-}
-
-#[test]
-fn every_version_comes_back_and_terraform_goes_on_from_it_with_locks_in_the_table() {
-    for engine in
-        engines_or_skip("every_version_comes_back_and_terraform_goes_on_from_it_with_locks_in_the_table")
-    {
-        comes_back(&engine, "dynamodb");
-    }
-}
-
-#[test]
-fn every_version_comes_back_and_terraform_goes_on_from_it_with_locks_beside_the_state() {
-    let test = "every_version_comes_back_and_terraform_goes_on_from_it_with_locks_beside_the_state";
-    for engine in lockfile_engines_or_skip(test) {
-        comes_back(&engine, "s3");
-    }
-}
-
-#[test]
-fn every_version_comes_back_and_terraform_goes_on_from_it_with_both_locks() {
-    let test = "every_version_comes_back_and_terraform_goes_on_from_it_with_both_locks";
-    for engine in lockfile_engines_or_skip(test) {
-        comes_back(&engine, "both");
-    }
-}
-
-fn comes_back(engine: &Engine, mode: &'static str) {
-    let site = applied(engine, mode);
-    let written = site.versions("dev");
-    let written: Vec<&Value> = written.iter().filter(|version| version["content"] == "plain").collect();
-    assert!(written.len() >= 5, "{written:?}");
-    site.env.engine(engine, FOLDER, ["plan", "-var=n=6", "-out=saved"]).run().expect_code(0);
-    site.put_state(KEY, "{ broken");
-    site.env.engine(engine, FOLDER, ["plan", "-var=n=5"]).run().expect_code(1);
-
-    for (restored, version) in written.iter().take(5).enumerate() {
-        let id = version["version"].as_str().unwrap();
-        let highest = written[0]["serial"].as_u64().unwrap() + u64::try_from(restored).unwrap();
-
-        let output =
-            site.env.run(["state", "restore", "dev", "--version", id, "--auto-approve"]).expect_code(0);
-
-        assert_no_secret(&output);
-        assert_eq!(site.serial(KEY), highest + 1, "{output}");
-        assert_eq!(site.held(KEY), Vec::<String>::new());
-        let n = 5 - restored;
-        let plan =
-            site.env.engine(engine, FOLDER, ["plan", "-detailed-exitcode", &format!("-var=n={n}")]).run();
-        assert_eq!(plan.code, 0, "{plan}");
-    }
-    let stale = site.env.engine(engine, FOLDER, ["apply", "saved"]).run().expect_code(1);
-    assert!(stale.stderr.contains("stale"), "{stale}");
-    let before = site.serial(KEY);
-    apply(&site, engine, 7).expect_code(0);
-    assert!(site.serial(KEY) > before);
-    assert_eq!(site.digest(KEY).is_some(), mode != "s3");
-    site.env.run(["state", "check"]).expect_code(0);
-}
-
-#[test]
-fn what_changed_is_told_and_no_secret_anywhere() {
-    for engine in engines_or_skip("what_changed_is_told_and_no_secret_anywhere") {
-        let site = applied(&engine, "dynamodb");
-        let versions = site.versions("dev");
-        let [newest, before, ..] = versions.as_slice() else { panic!("{versions:?}") };
-        assert_eq!(newest["changes"], json!({ "added": 0, "changed": 2, "removed": 0, "moved": 0 }));
-        let serial = before["serial"].to_string();
-
-        let diff = site.env.run(["state", "diff", "dev", &serial]).expect_code(0);
-
-        insta::with_settings!({ filters => vec![(r"\([0-9a-zA-Z._-]{20,}\)", "([VERSION])"), (r"serial \d+", "serial [N]")] }, {
-            insta::assert_snapshot!(diff, @r#"
-            exit code: 0
-            ----- stdout -----
-            dev/main: from serial [N] of [TIME] ([UUID]) to serial [N] of [TIME] ([UUID])
-
-              ~ terraform_data.content was changed
-                  ~ input.list[1] = "4" -> "5"
-                  ~ input.n = "4" -> "5"
-                  ~ output.list[1] = "4" -> "5"
-                  ~ output.n = "4" -> "5"
-
-              ~ terraform_data.secret was changed
-                  ~ input.pass = (sensitive value, changed)
-                  ~ output.pass = (sensitive value, changed)
-
-            Changes to Outputs:
-              ~ n = "4" -> "5"
-              ~ secret = (sensitive value, changed)
-
-            Resources: 2 changed. Outputs: 2 changed.
-
-            ----- stderr -----
-            "#);
-        });
-        let commands: [&[&str]; 7] = [
-            &["state", "diff", "dev", &serial, "latest", "--json"],
-            &["state", "list"],
-            &["state", "list", "--json"],
-            &["state", "show", "dev"],
-            &["state", "show", "dev", "--version", &serial, "--json"],
-            &["state", "versions", "dev", "-v"],
-            &["state", "check", "-v"],
-        ];
-        for command in commands {
-            let output = commands_of(&site, command).expect_code(0);
-            assert_no_secret(&output);
-        }
-        let refused = site.env.run(["state", "show", "dev", "--show-sensitive"]).expect_code(3);
-        assert_no_secret(&refused);
-    }
-}
-
-/// Runs underpin with as many arguments as there are.
-fn commands_of(site: &Site, arguments: &[&str]) -> Output {
-    arguments.iter().fold(site.env.underpin([]), |program, argument| program.args([argument])).run()
 }
 
 #[test]
@@ -232,7 +76,7 @@ fn a_state_is_pulled_as_it_is_and_for_its_owner_alone() {
 }
 
 /// A state of format 4.
-fn plain(serial: u64, lineage: &str) -> String {
+pub(crate) fn plain(serial: u64, lineage: &str) -> String {
     let outputs = json!({ "n": { "value": serial, "type": "number" } });
     json!({ "version": 4, "serial": serial, "lineage": lineage, "outputs": outputs }).to_string()
 }
@@ -285,30 +129,6 @@ fn a_restore_waits_for_nobody_who_holds_the_lock() {
         assert!(refused.stderr.contains("ada@host"), "{refused}");
         assert_eq!(site.state(KEY), plain(2, "l").as_bytes());
         assert_eq!(site.held(KEY).len(), if mode == "both" { 2 } else { 1 });
-    }
-}
-
-#[test]
-fn a_state_of_13_mb_comes_back_and_can_be_read() {
-    for engine in engines_or_skip("a_state_of_13_mb_comes_back_and_can_be_read") {
-        let site = Site::new("dynamodb");
-        let main = r#"
-            variable "n" {}
-            resource "terraform_data" "large" {
-              input = [for part in range(7): join("", [for _ in range(1000): format("%01000d", var.n)])]
-            }
-        "#;
-        site.env.write(format!("{FOLDER}/main.tf"), main);
-        site.env.engine(&engine, FOLDER, ["init"]).run().expect_code(0);
-        apply(&site, &engine, 1).expect_code(0);
-        let first = site.versions("dev")[0]["version"].as_str().unwrap().to_owned();
-        apply(&site, &engine, 2).expect_code(0);
-        assert!(site.state(KEY).len() > 13_000_000);
-
-        site.env.run(["state", "restore", "dev", "--version", &first, "--auto-approve"]).expect_code(0);
-
-        let plan = ["plan", "-detailed-exitcode", "-var=n=1"];
-        site.env.engine(&engine, FOLDER, plan).run().expect_code(0);
     }
 }
 
@@ -483,4 +303,54 @@ fn a_pinned_version_outlives_its_bucket_and_can_be_restored() {
     assert_eq!(site.json(["state", "list"])["states"].as_array().unwrap().len(), 1);
     site.env.run(["state", "unpin", "dev", "--version", &good]).expect_code(0);
     site.env.run(["state", "unpin", "dev", "--version", &good]).expect_code(1);
+}
+
+/// A state of so many bytes and a little more.
+fn large(serial: u64, bytes: usize) -> String {
+    let mut resources: Vec<String> = Vec::new();
+    let mut length = 0;
+    while length < bytes {
+        let attributes = json!({ "id": resources.len(), "text": "x".repeat(300) });
+        let instances =
+            json!([{ "schema_version": 0, "attributes": attributes, "sensitive_attributes": [] }]);
+        let name = format!("r{}", resources.len());
+        let resource =
+            json!({ "mode": "managed", "type": "t", "name": name, "provider": "p", "instances": instances });
+        resources.push(resource.to_string());
+        length += resources.last().map_or(0, String::len);
+    }
+    format!("{{\"version\":4,\"serial\":{serial},\"lineage\":\"l\",\"resources\":[{}]}}", resources.join(","))
+}
+
+#[test]
+fn a_large_state_takes_less_than_three_times_its_size_in_memory() {
+    const SIZE: usize = 40 << 20;
+    let site = Site::new("s3");
+    site.put_state(KEY, large(1, SIZE));
+
+    for command in [["state", "list"], ["state", "check"], ["state", "versions"]] {
+        let state: &[&str] = if command[1] == "versions" { &["dev"] } else { &[] };
+        let program = state.iter().fold(site.env.underpin(command), |program, name| program.args([name]));
+        let process = program.spawn();
+        let mut peak_kib = 0;
+        // The highest mark stays until the end, and a program that has ended has none.
+        while let Some(mark) = high_water_mark(process.id()) {
+            peak_kib = mark;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        process.wait();
+
+        // A program that reads nothing takes some 20 MiB.
+        assert!(
+            peak_kib * 1_024 > SIZE && peak_kib * 1_024 < 3 * SIZE + (20 << 20),
+            "{command:?}: {peak_kib} KiB"
+        );
+    }
+}
+
+/// Returns the most memory that a process had at once, in KiB.
+fn high_water_mark(process: u32) -> Option<usize> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
 }
