@@ -163,6 +163,16 @@ impl AwsError {
         Self { class: Class::Unreachable, ..Self::own(operation, Class::Unreachable, error.to_string()) }
     }
 
+    /// Makes the error for a part of a call that was not done, as the answer to the whole call says.
+    pub(crate) fn refused_in_answer(
+        operation: &'static str,
+        code: Option<String>,
+        message: Option<String>,
+    ) -> Self {
+        let class = classify(operation, code.as_deref(), None);
+        Self { code, message, ..Self::own(operation, class, String::new()) }
+    }
+
     /// Returns whether the answer began and its body stopped coming.
     pub(crate) fn is_broken_body(&self) -> bool {
         self.class == Class::Unreachable && self.source.is_none()
@@ -212,11 +222,14 @@ impl AwsError {
     /// <https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html>
     pub fn permission(&self) -> &'static str {
         match self.operation {
+            "s3:CopyObject" => "s3:PutObject",
+            "s3:DeleteObjects" => "s3:DeleteObjectVersion",
             "s3:GetBucketEncryption" => "s3:GetEncryptionConfiguration",
             "s3:GetBucketLifecycleConfiguration" => "s3:GetLifecycleConfiguration",
             "s3:GetObjectLockConfiguration" => "s3:GetBucketObjectLockConfiguration",
             "s3:GetPublicAccessBlock" => "s3:GetBucketPublicAccessBlock",
-            "s3:HeadBucket" => "s3:ListBucket",
+            "s3:HeadBucket" | "s3:ListObjectsV2" => "s3:ListBucket",
+            "s3:HeadObject" => "s3:GetObject",
             "s3:ListBuckets" => "s3:ListAllMyBuckets",
             "s3:ListObjectVersions" => "s3:ListBucketVersions",
             "s3:PutBucketEncryption" => "s3:PutEncryptionConfiguration",

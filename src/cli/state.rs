@@ -36,6 +36,8 @@ pub enum StateCommand {
     Check(CheckArgs),
     /// Copy states to a folder, with what is needed to bring them back
     Backup(BackupArgs),
+    /// Remove versions that nothing needs any more, and no lifecycle rule can select
+    Prune(PruneArgs),
     /// Keep a version for good
     Pin(PinArgs),
     /// Keep a version no longer than others
@@ -52,6 +54,7 @@ impl StateCommand {
             | Self::Restore(_)
             | Self::Check(_)
             | Self::Backup(_)
+            | Self::Prune(_)
             | Self::Pin(_)
             | Self::Unpin(_) => Writes::Events,
         }
@@ -185,6 +188,17 @@ pub struct BackupArgs {
     /// Copy nothing: read back what is there, and compare
     #[arg(long)]
     pub verify: bool,
+}
+
+/// Arguments of `state prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Keep the history of locks from here on: a time such as `2026-01-31T12:00:00Z`, or how long ago
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = Since::parse)]
+    pub locks_since: Since,
+    /// Do not ask
+    #[arg(long)]
+    pub auto_approve: bool,
 }
 
 /// Arguments of `state pin` and `state unpin`.

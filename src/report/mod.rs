@@ -22,8 +22,8 @@ pub(crate) use locks::{
 };
 
 pub(crate) use states::{
-    Content, Copied, DiffReport, Finding, Kept, Labelled, LiesUnder, ListRow, Problem, Proposal, Repair,
-    Restored, ShownState, StatesTold, VersionRow,
+    Content, Copied, DiffReport, ExcessRow, Finding, Kept, Labelled, LiesUnder, ListRow, Problem, Proposal,
+    Repair, Restored, ShownState, StatesTold, VersionRow,
 };
 
 /// What the commands tell, in whatever format.

@@ -24,6 +24,7 @@ mod lock_info;
 mod objects;
 mod pair;
 mod pins;
+pub mod prune;
 pub mod record;
 pub mod restore;
 mod s3;

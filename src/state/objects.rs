@@ -163,11 +163,20 @@ impl Objects {
 
     /// Writes an object that must not be there.
     pub(super) async fn create(&self, key: &str, content: &str) -> Result<Create, AwsError> {
+        self.create_bytes(key, content.as_bytes().to_vec(), "application/json").await
+    }
+
+    /// Writes an object of any kind that must not be there.
+    pub(super) async fn create_bytes(
+        &self,
+        key: &str,
+        content: Vec<u8>,
+        content_type: &str,
+    ) -> Result<Create, AwsError> {
         const CALL: &str = "s3:PutObject";
         let request = self.aws.s3.put_object().bucket(self.bucket.as_str()).key(key);
         let request = request.expected_bucket_owner(self.account_id.as_str()).if_none_match("*");
-        let request =
-            request.content_type("application/json").body(ByteStream::from(content.as_bytes().to_vec()));
+        let request = request.content_type(content_type).body(ByteStream::from(content));
         match request.send().await.during(CALL) {
             Ok(answer) => answer.e_tag.map(Create::Written).ok_or_else(|| AwsError::missing(CALL, "ETag")),
             Err(error) if failed_condition(&error) => Ok(Create::Exists),

@@ -70,7 +70,7 @@ impl Site {
         account.wait(put.send()).unwrap();
     }
 
-    fn delete(&self, key: &str) {
+    pub(crate) fn delete(&self, key: &str) {
         let account = self.env.account();
         if self.beside() {
             let delete = account.s3.delete_object().bucket(BUCKET).key(format!("{key}.tflock"));

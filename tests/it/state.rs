@@ -354,3 +354,38 @@ fn high_water_mark(process: u32) -> Option<usize> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
+
+#[test]
+fn what_is_pruned_was_archived_and_nothing_current_or_kept_goes() {
+    let site = Site::new("s3");
+    let config = site.env.read("underpin.hcl");
+    let kept = "lock   = \"s3\"\n  bucket {\n    keep_versions = 2\n  }\n";
+    site.env.write("underpin.hcl", config.replace("lock   = \"s3\"\n", kept));
+    for serial in 1..=5 {
+        site.put_state(KEY, plain(serial, "l"));
+        assert!(site.try_take(KEY, "{\"ID\":\"1\"}"));
+        site.delete(KEY);
+    }
+    let entries = || {
+        let account = site.env.account();
+        let list =
+            account.wait(account.s3.list_object_versions().bucket(BUCKET).prefix("dev/").send()).unwrap();
+        (list.versions.unwrap_or_default().len(), list.delete_markers.unwrap_or_default().len())
+    };
+    assert_eq!(entries(), (10, 5));
+
+    site.env.run(["state", "prune", "--locks-since", "1s"]).expect_code(1);
+    assert_eq!(entries(), (10, 5));
+    site.env.run(["state", "prune", "--auto-approve"]).expect_code(0);
+    assert_eq!(entries(), (8, 5));
+    std::thread::sleep(Duration::from_millis(2_100));
+    site.env.run(["state", "prune", "--locks-since", "1s", "--auto-approve"]).expect_code(0);
+
+    assert_eq!(entries(), (3, 1));
+    assert_eq!(site.serial(KEY), 5);
+    let account = site.env.account();
+    let archived = account.s3.list_objects_v2().bucket(BUCKET).prefix("underpin/pruned/");
+    assert_eq!(account.wait(archived.send()).unwrap().key_count, Some(1));
+    let nothing = site.env.run(["state", "prune", "--locks-since", "1s", "--auto-approve"]).expect_code(0);
+    assert!(nothing.stdout.contains("Nothing is to be removed"), "{nothing}");
+}

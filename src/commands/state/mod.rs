@@ -6,6 +6,7 @@ mod diff;
 mod held;
 mod list;
 mod pin;
+mod prune;
 mod pull;
 mod restore;
 mod show;
@@ -36,6 +37,7 @@ pub(super) async fn run(context: &Context<'_>, args: &StateArgs) -> CommandResul
         StateCommand::Restore(args) => restore::run(context, args).await,
         StateCommand::Check(args) => check::run(context, args).await,
         StateCommand::Backup(args) => backup::run(context, args).await,
+        StateCommand::Prune(args) => Box::pin(prune::run(context, args)).await,
         StateCommand::Pin(args) => pin::pin(context, args).await,
         StateCommand::Unpin(args) => pin::unpin(context, args).await,
     }

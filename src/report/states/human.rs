@@ -9,8 +9,8 @@ use super::super::human::{plural, shortened};
 use super::super::locks::state_name;
 use super::super::locks::table::{self, plain};
 use super::{
-    Content, Copied, DiffReport, Finding, Kept, Labelled, ListRow, Proposal, Repair, Restored, ShownState,
-    StatesTold, VersionRow,
+    Content, Copied, DiffReport, ExcessRow, Finding, Kept, Labelled, ListRow, Proposal, Repair, Restored,
+    ShownState, StatesTold, VersionRow,
 };
 use crate::state::diff::{Action, AttributeChange, Change, Counts, Difference, Shown};
 use crate::state::{StateAddress, StateKey, when};
@@ -30,6 +30,13 @@ pub(in crate::report) fn tell(ui: &Ui, told: &StatesTold<'_>) -> io::Result<()> 
         StatesTold::Restored(restored) => restore(ui, restored),
         StatesTold::Finding(finding) => find(ui, finding),
         StatesTold::Copied(copied) => copy(ui, copied),
+        StatesTold::Excess(ExcessRow { backend, state, versions, locks, bytes }) => ui.out(format_args!(
+            "  {LOST}-{LOST:#} {STRONG}{}{STRONG:#} on `{backend}`: {}, {} of its locks, {}",
+            name(state),
+            plural(*versions, "version"),
+            plural(*locks, "entry").replace("entrys", "entries"),
+            size(*bytes)
+        )),
         StatesTold::Kept(Kept { state, version, is_pinned }) => {
             let word = if *is_pinned { "is kept for good" } else { "is kept no longer than others" };
             ui.out(format_args!("Version `{}` of `{}` {word}.", plain(version), name(state)))

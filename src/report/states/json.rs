@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::super::locks::json::{joined, state, time};
 use super::{
-    Content, Copied, DiffReport, Finding, Kept, Labelled, LiesUnder, ListRow, Proposal, Repair, Restored,
-    ShownState, StatesTold, VersionRow,
+    Content, Copied, DiffReport, ExcessRow, Finding, Kept, Labelled, LiesUnder, ListRow, Proposal, Repair,
+    Restored, ShownState, StatesTold, VersionRow,
 };
 use crate::state::diff::{Action, AttributeChange, Change, Counts, Difference, Shown};
 
@@ -27,6 +27,13 @@ pub(in crate::report) fn value(told: &StatesTold<'_>) -> Value {
             json!({
                 "type": "copy", "version": version, "path": path.display().to_string(),
                 "error": outcome.as_ref().err(),
+            }),
+            state(key),
+        ]),
+        StatesTold::Excess(ExcessRow { backend, state: key, versions, locks, bytes }) => joined([
+            json!({
+                "type": "excess", "backend": backend.as_str(), "versions": versions, "lock_entries": locks,
+                "bytes": bytes,
             }),
             state(key),
         ]),

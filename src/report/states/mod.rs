@@ -31,6 +31,8 @@ pub(crate) enum StatesTold<'a> {
     Copied(&'a Copied),
     /// A version that is kept for good, or no longer.
     Kept(&'a Kept),
+    /// What can go of a state, before it is asked for.
+    Excess(&'a ExcessRow),
 }
 
 /// A state on a backend, at a glance.
@@ -190,6 +192,18 @@ pub(crate) struct Copied {
     pub(crate) version: String,
     pub(crate) path: PathBuf,
     pub(crate) outcome: Result<(), String>,
+}
+
+/// What can go of a state.
+#[derive(Debug)]
+pub(crate) struct ExcessRow {
+    pub(crate) backend: BackendName,
+    pub(crate) state: StateKey,
+    /// How many versions of the state.
+    pub(crate) versions: usize,
+    /// How many versions and delete markers of its lock object.
+    pub(crate) locks: usize,
+    pub(crate) bytes: u64,
 }
 
 /// A version that is kept for good, or no longer.
