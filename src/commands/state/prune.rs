@@ -47,9 +47,10 @@ pub(super) async fn run(context: &Context<'_>, args: &PruneArgs) -> CommandResul
     let mut removed = 0;
     for site in &sites {
         let own = excess.iter().filter(|(of, ..)| std::ptr::eq(*of, site)).map(|(_, _, excess)| excess);
-        removed += run_to_end(context, &mut interrupts, Box::pin(remove(site, own.collect()))).await?;
+        removed +=
+            run_to_end(context, &mut interrupts, Box::pin(remove(site, own.collect(), context.now))).await?;
     }
-    let note = format!("Prune complete: {} removed.", plural(removed, "entry").replace("entrys", "entries"));
+    let note = format!("Prune complete: {} removed.", plural(removed, "version"));
     context.reporter.note(&note).map_err(CommandError::from)?;
     Ok(ExitStatus::Success)
 }
@@ -66,12 +67,12 @@ async fn find(site: &Site<'_>, locks_since: SystemTime) -> Result<Vec<(StateKey,
 }
 
 /// Archives what goes of the history of locks, then removes everything.
-async fn remove(site: &Site<'_>, excess: Vec<&Excess>) -> Result<usize, CommandError> {
+async fn remove(site: &Site<'_>, excess: Vec<&Excess>, now: SystemTime) -> Result<usize, CommandError> {
     let failed = |error: AwsError| site.error("remove versions of", &error);
     let locks: Vec<_> = excess.iter().flat_map(|excess| excess.locks.iter().cloned()).collect();
     let versions: Vec<_> = excess.iter().flat_map(|excess| excess.versions.iter().cloned()).collect();
     if !locks.is_empty() {
-        let archived = site.objects.archive_locks(&locks, SystemTime::now()).await;
+        let archived = site.objects.archive_locks(&locks, now).await;
         archived.map_err(|error| site.error("archive the history of locks of", &error))?;
     }
     site.objects.remove(&locks).await.map_err(failed)?;
