@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::pin::pin;
-use std::sync::Arc;
 
 use futures_util::future::join_all;
 
@@ -10,7 +9,7 @@ use super::files::Files;
 use super::interrupt::Interrupts;
 use super::plan::{digest, report};
 use super::prepare::{Prepared, prepare};
-use super::{CommandResult, Context, Errors};
+use super::{CommandResult, Context, Errors, question};
 use crate::cli::ApplyArgs;
 use crate::engine::{self, Action, Executed, Stop};
 use crate::error::{CommandError, ExitStatus};
@@ -98,30 +97,15 @@ async fn approve(
     if args.auto_approve {
         return Ok(());
     }
-    if !context.ui.can_ask() {
-        return Err(CommandError::new(ExitStatus::Failure, "there is no terminal to ask for approval at")
-            .hinted(
-                "Give `--auto-approve`, or `--expect DIGEST` with the digest of a plan that was reviewed.",
-            ));
-    }
     let places: Vec<String> = report
         .backends
         .iter()
         .map(|backend| format!("account {} in {}", backend.account_id, backend.region))
         .collect();
     let question = format!("Apply this plan to {}? Only `yes` does it:", places.join(" and "));
-    let ui = Arc::clone(context.ui);
-    // Reading from a terminal can't be interrupted, so it waits elsewhere.
-    let answer = tokio::task::spawn_blocking(move || ui.ask(&question));
-    let answer = interrupts
-        .cut_short(answer)
-        .await?
-        .map_err(|error| CommandError::caused("failed to ask", &error))?
-        .map_err(|error| CommandError::caused("failed to ask", &error))?;
-    match answer.as_deref() {
-        Some("yes" | "y") => Ok(()),
-        _ => Err(CommandError::refused("not approved; nothing was changed")),
-    }
+    let otherwise =
+        "Give `--auto-approve`, or `--expect DIGEST` with the digest of a plan that was reviewed.";
+    question::approve(context, question, otherwise, interrupts).await
 }
 
 /// Performs the plans of all backends side by side.

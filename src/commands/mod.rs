@@ -9,6 +9,7 @@ mod lock;
 mod man;
 mod plan;
 mod prepare;
+mod question;
 mod render;
 mod state;
 mod status;

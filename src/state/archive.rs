@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn no_key_leads_out_of_the_folder() {
-        for key in ["../../etc/x.tfstate", "/root/x.tfstate", "a/./../b.tfstate", "dev/\u{0}\n.tfstate"] {
+        for key in ["../../etc/x.tfstate", "/etc/x.tfstate", "a/./../b.tfstate", "dev/\u{0}\n.tfstate"] {
             let path = relative(&backend(), &StateKey::new(key), "..");
             assert!(path.starts_with("main/"), "{path}");
             assert!(path.split('/').all(|segment| segment != ".." && segment != "."), "{path}");

@@ -3,10 +3,10 @@
 //! What is released is the lock that was read and shown, byte for byte. A lock that changed hands while someone typed
 //! is somebody else's.
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::super::interrupt::Interrupts;
+use super::super::question::ask;
 use super::{CommandResult, Context, Errors, Site, find, sites, warn};
 use crate::cli::ReleaseArgs;
 use crate::error::{CommandError, ExitStatus};
@@ -123,22 +123,6 @@ pub(super) async fn reason(
     }
     let answer = ask(context, "Why? It is kept in the record:".to_owned(), interrupts).await?;
     Ok(answer.filter(|answer| !answer.is_empty()))
-}
-
-/// Asks a question that a signal may cut short.
-pub(super) async fn ask(
-    context: &Context<'_>,
-    question: String,
-    interrupts: &mut Interrupts,
-) -> Result<Option<String>, CommandError> {
-    let ui = Arc::clone(context.ui);
-    // Reading from a terminal can't be interrupted, so it waits elsewhere.
-    let answer = tokio::task::spawn_blocking(move || ui.ask(&question));
-    interrupts
-        .cut_short(answer)
-        .await?
-        .map_err(|error| CommandError::caused("failed to ask", &error))?
-        .map_err(|error| CommandError::caused("failed to ask", &error))
 }
 
 /// Releases a lock and records it.

@@ -3,8 +3,9 @@
 use futures_util::{StreamExt as _, stream};
 
 use super::super::interrupt::Interrupts;
+use super::super::question::approve;
 use super::list::survey;
-use super::release::{ask, reason, release, status};
+use super::release::{reason, release, status};
 use super::{CommandResult, Context, Errors, glob, sites, warn};
 use crate::cli::ReleaseArgs;
 use crate::error::{CommandError, ExitStatus};
@@ -45,7 +46,11 @@ pub(super) async fn run(context: &Context<'_>, args: &ReleaseArgs) -> CommandRes
     let (free, refused): (Vec<_>, Vec<_>) = selected.into_iter().partition(|(_, ended)| ended.is_none());
     let mut worst = if refused.is_empty() { ExitStatus::Success } else { ExitStatus::Refused };
     if !free.is_empty() {
-        approve(context, args, free.len(), &mut interrupts).await?;
+        if !args.auto_approve {
+            let question = format!("Release {}? Only `yes` does it:", plural(free.len(), "lock"));
+            let otherwise = "Give `--auto-approve` to release what is shown above.";
+            approve(context, question, otherwise, &mut interrupts).await?;
+        }
         let reason = reason(context, args, &mut interrupts).await?;
         let reason = reason.as_deref();
         // From here on a signal waits: what was begun is finished and recorded.
@@ -92,27 +97,4 @@ fn is_refused(row: &LockRow, args: &ReleaseArgs) -> Option<Ended> {
     let judgement = &row.surveyed.judgement;
     let is_active = judgement.verdict == Verdict::Active && !args.force;
     is_active.then(|| Ended::Refused(format!("it is active ({}); `--force` releases it", judgement.evidence)))
-}
-
-async fn approve(
-    context: &Context<'_>,
-    args: &ReleaseArgs,
-    count: usize,
-    interrupts: &mut Interrupts,
-) -> Result<(), CommandError> {
-    if args.auto_approve {
-        return Ok(());
-    }
-    if !context.ui.can_ask() {
-        return Err(CommandError::new(
-            ExitStatus::Failure,
-            "nothing was released: there is no terminal to ask at",
-        )
-        .hinted("Give `--auto-approve` to release what is shown above."));
-    }
-    let question = format!("Release {}? Only `yes` does it:", plural(count, "lock"));
-    match ask(context, question, interrupts).await?.as_deref() {
-        Some("yes" | "y") => Ok(()),
-        _ => Err(CommandError::refused("not approved; nothing was released")),
-    }
 }

@@ -1,7 +1,6 @@
-//! What is done under a lock of our own: asked for first, and finished once begun.
+//! What is done under a lock of our own: finished once begun.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use uuid::Uuid;
@@ -9,32 +8,8 @@ use uuid::Uuid;
 use super::super::interrupt::Interrupts;
 use super::{Context, Site};
 use crate::aws::AwsError;
-use crate::error::{CommandError, ExitStatus};
+use crate::error::CommandError;
 use crate::state::{HoldError, Lock, LockInfo, LockStore as _, StateKey, hold, when};
-
-/// Asks for a `yes`.
-pub(super) async fn ask(
-    context: &Context<'_>,
-    question: &str,
-    interrupts: &mut Interrupts,
-) -> Result<(), CommandError> {
-    if !context.ui.can_ask() {
-        return Err(CommandError::new(ExitStatus::Failure, "there is no terminal to ask for approval at")
-            .hinted("Give `--auto-approve`."));
-    }
-    let (ui, question) = (Arc::clone(context.ui), question.to_owned());
-    // Reading from a terminal can't be interrupted, so it waits elsewhere.
-    let answer = tokio::task::spawn_blocking(move || ui.ask(&question));
-    let answer = interrupts
-        .cut_short(answer)
-        .await?
-        .map_err(|error| CommandError::caused("failed to ask", &error))?
-        .map_err(|error| CommandError::caused("failed to ask", &error))?;
-    match answer.as_deref() {
-        Some("yes" | "y") => Ok(()),
-        _ => Err(CommandError::refused("not approved; nothing was changed")),
-    }
-}
 
 /// Runs what must not be left halfway: the first signal is heard and waits, the second one ends at once.
 pub(super) async fn run_to_end<T>(

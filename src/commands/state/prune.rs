@@ -3,7 +3,8 @@
 use std::time::SystemTime;
 
 use super::super::interrupt::Interrupts;
-use super::held::{ask, run_to_end};
+use super::super::question::approve;
+use super::held::run_to_end;
 use super::{CommandResult, Context, Errors, Site, sites};
 use crate::aws::AwsError;
 use crate::cli::state::PruneArgs;
@@ -42,7 +43,7 @@ pub(super) async fn run(context: &Context<'_>, args: &PruneArgs) -> CommandResul
     if !args.auto_approve {
         let question =
             format!("Remove this of {} for good? Only `yes` does it:", plural(excess.len(), "state"));
-        ask(context, &question, &mut interrupts).await?;
+        approve(context, question, "Give `--auto-approve`.", &mut interrupts).await?;
     }
     let mut removed = 0;
     for site in &sites {

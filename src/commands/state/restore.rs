@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::super::interrupt::Interrupts;
+use super::super::question::approve;
 use super::diff::difference;
-use super::held::{ask, run_to_end, under_lock};
+use super::held::{run_to_end, under_lock};
 use super::list::stored;
 use super::{CommandResult, Context, Errors, Site, Target, find, keys, may_show, sites, states, writable};
 use crate::cli::state::RestoreArgs;
@@ -38,7 +39,7 @@ pub(super) async fn run(context: &Context<'_>, args: &RestoreArgs) -> CommandRes
         context.reporter.states(&StatesTold::Proposal(&prepared.proposal)).map_err(CommandError::from)?;
     }
     if prepared.iter().any(|prepared| !matches!(prepared.work, Work::Nothing)) && !args.auto_approve {
-        ask(context, &question(&prepared), &mut interrupts).await?;
+        approve(context, question(&prepared), "Give `--auto-approve`.", &mut interrupts).await?;
     }
     let mut errors = Vec::new();
     for prepared in prepared {
