@@ -112,7 +112,8 @@ impl<'a> Placed<'a> {
 
     fn outputs(&self) -> Outputs {
         let many = self.environments().count() > MOST_READ_ONE_BY_ONE;
-        let outputs = Outputs { policies: many.then(PolicyListing::default), ..Outputs::default() };
+        let policies = many.then(|| PolicyListing::of(&self.owner()));
+        let outputs = Outputs { policies, ..Outputs::default() };
         if !self.backend.lock.uses_table() {
             outputs.table_key.close();
         }

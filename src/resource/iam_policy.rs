@@ -309,11 +309,18 @@ impl IamPolicy {
     }
 }
 
-/// All customer managed policies of the account, read once by whoever needs them first.
+/// Every policy under one IAM path, read in one listing of the account by whoever needs them first.
 ///
 /// Two calls for each policy are many where there are many policies: IAM allows few calls a second for a whole account.
-#[derive(Debug, Default)]
-pub struct PolicyListing(OnceCell<Option<BTreeMap<String, ListedPolicy>>>);
+/// A listing that fails has failed for all.
+#[derive(Debug)]
+pub struct PolicyListing {
+    path: String,
+    policies: OnceCell<Result<Option<Listed>, AwsError>>,
+}
+
+/// Listed policies by their ARNs.
+type Listed = BTreeMap<String, ListedPolicy>;
 
 #[derive(Debug)]
 struct ListedPolicy {
@@ -322,26 +329,29 @@ struct ListedPolicy {
 }
 
 impl PolicyListing {
-    /// Returns the policies by their ARNs; `None` where the caller may not list them.
-    async fn read(&self, aws: &Clients) -> Result<Option<&BTreeMap<String, ListedPolicy>>, AwsError> {
-        let policies = self
-            .0
-            .get_or_try_init(async || match list_policies(aws).await {
-                Ok(policies) => Ok(Some(policies)),
-                // One by one, then.
-                Err(error) if error.class == Class::AccessDenied => Ok(None),
-                Err(error) => Err(error),
-            })
-            .await?;
-        Ok(policies.as_ref())
+    /// Makes ready to list the policies of `owner`.
+    pub fn of(owner: &Owner) -> Self {
+        Self { path: owner.iam_path(), policies: OnceCell::new() }
+    }
+
+    /// Returns the policies; `None` where the caller may not list them.
+    async fn read(&self, aws: &Clients) -> Result<Option<&Listed>, AwsError> {
+        let list = async || match list_policies(aws, &self.path).await {
+            Ok(policies) => Ok(Some(policies)),
+            // One by one, then.
+            Err(error) if error.class == Class::AccessDenied => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.policies.get_or_init(list).await.as_ref().map(Option::as_ref).map_err(AwsError::clone)
     }
 }
 
-async fn list_policies(aws: &Clients) -> Result<BTreeMap<String, ListedPolicy>, AwsError> {
+async fn list_policies(aws: &Clients, path: &str) -> Result<Listed, AwsError> {
     const CALL: &str = "iam:GetAccountAuthorizationDetails";
     /// The largest page that it gives.
     const PAGE: i32 = 1_000;
-    let mut policies = BTreeMap::new();
+    let ours = format!(":policy{path}");
+    let mut policies = Listed::new();
     let mut pages = aws
         .iam
         .get_account_authorization_details()
@@ -351,7 +361,7 @@ async fn list_policies(aws: &Clients) -> Result<BTreeMap<String, ListedPolicy>, 
         .send();
     while let Some(page) = pages.next().await {
         for policy in page.during(CALL)?.policies.unwrap_or_default() {
-            let Some(arn) = policy.arn.filter(|arn| arn.contains(":policy/underpin/")) else { continue };
+            let Some(arn) = policy.arn.filter(|arn| arn.contains(&ours)) else { continue };
             let versions = policy.policy_version_list.unwrap_or_default();
             let document = versions
                 .iter()
@@ -417,12 +427,15 @@ mod tests {
     use aws_sdk_iam::operation::create_policy_version::{
         CreatePolicyVersionError, CreatePolicyVersionOutput,
     };
+    use aws_sdk_iam::operation::get_account_authorization_details::GetAccountAuthorizationDetailsOutput;
     use aws_sdk_iam::operation::get_policy::GetPolicyOutput;
     use aws_sdk_iam::operation::get_policy_version::{GetPolicyVersionError, GetPolicyVersionOutput};
     use aws_sdk_iam::operation::list_policy_versions::ListPolicyVersionsOutput;
-    use aws_sdk_iam::types::Policy;
     use aws_sdk_iam::types::error::NoSuchEntityException;
+    use aws_sdk_iam::types::{ManagedPolicyDetail, Policy};
     use aws_smithy_mocks::{Rule, RuleMode, mock, mock_client};
+    use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+    use aws_smithy_types::body::SdkBody;
     use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
     use super::super::tests::{KEY, known, owner};
@@ -605,6 +618,39 @@ mod tests {
         let aws = clients(&[&policy(), &version]);
 
         assert_eq!(desired().observe(&aws, &outputs()).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_others_wrote_under_their_path_is_not_read() {
+        let details = mock!(Client::get_account_authorization_details).then_output(|| {
+            let detail = |arn: &str, document: &str| {
+                let version = PolicyVersion::builder().document(document).is_default_version(true).build();
+                ManagedPolicyDetail::builder().arn(arn).policy_version_list(version).build()
+            };
+            let ours = utf8_percent_encode(&matching().document.to_string(), NON_ALPHANUMERIC).to_string();
+            GetAccountAuthorizationDetailsOutput::builder()
+                .policies(detail(&ARN.replace("/acme/", "/other/"), "no document"))
+                .policies(detail(ARN, &ours))
+                .build()
+        });
+        let outputs = Outputs { policies: Some(PolicyListing::of(&owner())), ..outputs() };
+
+        let observed = desired().observe(&clients(&[&details]), &outputs).await.unwrap();
+
+        assert_eq!(observed, Some(ObservedPolicy { tags: None, ..matching() }));
+    }
+
+    #[tokio::test]
+    async fn a_listing_that_failed_is_not_asked_for_again() {
+        let broken = mock!(Client::get_account_authorization_details)
+            .then_http_response(|| HttpResponse::new(400.try_into().unwrap(), SdkBody::from("no answer")));
+        let aws = clients(&[&broken]);
+        let outputs = Outputs { policies: Some(PolicyListing::of(&owner())), ..outputs() };
+
+        desired().observe(&aws, &outputs).await.unwrap_err();
+        desired().observe(&aws, &outputs).await.unwrap_err();
+
+        assert_eq!(broken.num_calls(), 1);
     }
 
     #[tokio::test(start_paused = true)]
